@@ -1,0 +1,10 @@
+package check
+
+import (
+	"os"
+	"testing"
+
+	"berth/internal/testutil"
+)
+
+func TestMain(m *testing.M) { os.Exit(testutil.Main(m, "berth/agent")) }

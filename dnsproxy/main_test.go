@@ -1,0 +1,10 @@
+package dnsproxy
+
+import (
+	"os"
+	"testing"
+
+	"berth/internal/testutil"
+)
+
+func TestMain(m *testing.M) { os.Exit(testutil.Main(m, "berth/dnsproxy")) }

@@ -1,0 +1,2 @@
+// Package metrics keeps the times of API requests: what every request adds to has to be cheap.
+package metrics
