@@ -88,7 +88,7 @@ func (s *Store) keepJoined(ctx context.Context, j *joining) error {
 			failing = time.Time{}
 			pause.Reset()
 			every := 10 * time.Second
-			if up && time.Since(began) < announceFor {
+			if up && time.Since(began) < announceFor && !s.leaving.Load() {
 				every, wake = announceEvery, nil
 				_, _ = j.join(ctx, j.addrs) // for the others: they may have this agent under an old address
 			}

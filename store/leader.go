@@ -127,7 +127,7 @@ func (s *Store) reconcileLoop(ctx context.Context) {
 			}
 		case <-tick.C:
 			retry = s.reconcileAll(ctx)
-		case <-s.takenOut:
+		case <-s.recheck:
 			retry = s.reconcileAll(ctx)
 		case <-again.C:
 			if retry {
@@ -136,6 +136,14 @@ func (s *Store) reconcileLoop(ctx context.Context) {
 		case <-reap.C:
 			s.reapTombstones(ctx)
 		}
+	}
+}
+
+// reconcileSoon has the leader's loop look at all members; elsewhere it does nothing.
+func (s *Store) reconcileSoon() {
+	select {
+	case s.recheck <- struct{}{}:
+	default:
 	}
 }
 

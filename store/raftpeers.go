@@ -44,6 +44,9 @@ func (s *Store) joinRaft(srv server) error {
 	if srv.id == s.id && srv.addr == s.addr {
 		return s.ownAddress(r)
 	}
+	if s.departing.has(srv.id) {
+		return nil
+	}
 	suffrage, found := raft.Nonvoter, false
 	for _, x := range s.configuration() {
 		switch {
@@ -125,17 +128,6 @@ func (s *Store) leaveRaft(ctx context.Context) (removed bool) {
 		s.log.Warn("this server could not be removed from raft before leaving", "err", err)
 	}
 	return err == nil
-}
-
-// serveLeave removes a server that is about to leave.
-func (s *Store) serveLeave(w http.ResponseWriter, r *http.Request) {
-	if s.refuseOrRunHere(w, r) {
-		return
-	}
-	id := r.URL.Query().Get("id")
-	if err := s.leftRaft(server{id: id, name: id}); err != nil {
-		answerError(w, err)
-	}
 }
 
 // awaitRemoval waits until the leader has taken this server out of raft, so that the remaining

@@ -69,6 +69,9 @@ func (s *Store) nodeUnknown(ctx context.Context, node string) error {
 // reconcileMember makes the catalog and raft match one member.
 func (s *Store) reconcileMember(ctx context.Context, m berth.Member) error {
 	srv, isServer := parseServer(m)
+	if m.Status == berth.MemberFailed || m.Status == berth.MemberLeft {
+		s.departing.gone(srv.id)
+	}
 	var err error
 	switch m.Status {
 	case berth.MemberAlive:

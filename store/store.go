@@ -57,7 +57,8 @@ type Store struct {
 	membersChanged broadcast
 	wanChanged     broadcast
 	memberEvents   *queue[berth.Member]
-	takenOut       chan struct{} // 1 slot: what gossip vouches for was deregistered
+	recheck        chan struct{} // 1 slot: the leader shall look at all members again
+	departing      departures
 	gone           *queue[string]
 	renewals       *queue[renewal]
 	coords         *queue[berth.NodeCoordinate]
@@ -75,7 +76,7 @@ func New(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, log: cfg.Logger, born: time.Now(), memberEvents: newQueue[berth.Member](1024), gone: newQueue[string](256),
-		renewals: newQueue[renewal](65536), takenOut: make(chan struct{}, 1), coords: newQueue[berth.NodeCoordinate](coordinateBatch),
+		renewals: newQueue[renewal](65536), recheck: make(chan struct{}, 1), coords: newQueue[berth.NodeCoordinate](coordinateBatch),
 	}
 	if err := s.SetLimits(cfg.Limits); err != nil {
 		return nil, err

@@ -54,10 +54,7 @@ func (s *Store) Write(ctx context.Context, ops []berth.CatalogOp) (errs []error,
 // not show and no session could be made on it.
 func (s *Store) vouch(checkID string) {
 	if checkID == "" || checkID == berth.NodeHealthCheckID {
-		select {
-		case s.takenOut <- struct{}{}:
-		default:
-		}
+		s.reconcileSoon()
 	}
 }
 

@@ -44,6 +44,12 @@ func (p *Pool) Join(ctx context.Context, addrs []string) (int, error) {
 	if len(there) == 0 {
 		return 0, err
 	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 	n, err := s.Join(there, true)
 	return n, explain(err)
 }

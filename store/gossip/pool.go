@@ -72,11 +72,12 @@ type Pool struct {
 	remarks *remarks
 	serf    atomic.Pointer[serf.Serf]
 	events  chan serf.Event
+	turn    chan struct{} // 1 slot: held while a join or the leave runs
 }
 
 // New checks the configuration and binds the TCP and UDP sockets.
 func New(cfg Config) (*Pool, error) {
-	p := &Pool{cfg: cfg, log: cfg.Logger, events: make(chan serf.Event, 2048), remarks: newRemarks()}
+	p := &Pool{cfg: cfg, log: cfg.Logger, events: make(chan serf.Event, 2048), remarks: newRemarks(), turn: make(chan struct{}, 1)}
 	if len(cfg.Name) > 128 {
 		return nil, fmt.Errorf("node name %q is longer than 128 characters: set a shorter node_name", cfg.Name)
 	}
@@ -241,11 +242,21 @@ func (p *Pool) member(m serf.Member) berth.Member {
 	}
 }
 
-// Leave tells the pool that this agent goes for good; it blocks while that spreads.
+// leaveLimit is how long a leave waits for a join that is under way.
+const leaveLimit = 5 * time.Second
+
+// Leave tells the pool that this agent goes for good; it blocks while that spreads. A join under
+// way ends first: its news would come after that of the leave and take it back, and the others
+// would see this agent fail instead.
 func (p *Pool) Leave() error {
 	s := p.serf.Load()
 	if s == nil {
 		return ErrNotRunning
+	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-time.After(leaveLimit):
 	}
 	return s.Leave()
 }
