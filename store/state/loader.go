@@ -180,7 +180,7 @@ func (l *Loader) addIndex(row *IndexRow) error {
 
 // Done makes the records readable as the state at index and returns the store.
 func (l *Loader) Done(index uint64) *Store {
-	l.t.commitTables()
-	l.s.publish(index)
+	l.t.complete()
+	l.s.commit(l.t.txn, index)
 	return l.s
 }

@@ -65,9 +65,12 @@ func (s *Store) AbandonCh() <-chan struct{} { return s.abandon }
 // Abandon closes AbandonCh. It is called once, after the new store can be found by readers.
 func (s *Store) Abandon() { close(s.abandon) }
 
-// publish makes the committed tables visible to readers as the state at index.
-func (s *Store) publish(index uint64) {
-	s.latest.Store(&Reader{txn: s.db.Txn(false), index: index})
+// commit makes what txn wrote the state at index. Readers find it before the watches on what it
+// replaces fire: whoever woke to the state it had would find its watch fired already, and read
+// again and again.
+func (s *Store) commit(txn *memdb.Txn, index uint64) {
+	s.latest.Store(&Reader{txn: txn.Snapshot(), index: index})
+	txn.Commit()
 }
 
 // first returns the row under k, nil when there is none, and adds its watch to ws.

@@ -71,8 +71,8 @@ func (t *Tx) reset() {
 
 // Commit makes everything visible as the state at index and calls the store's onCommit.
 func (t *Tx) Commit(index uint64) {
-	t.commitTables()
-	t.s.publish(index)
+	t.complete()
+	t.s.commit(t.txn, index)
 	t.pending.Index = index
 	if t.s.onCommit != nil {
 		t.s.onCommit(t.pending)
@@ -81,8 +81,8 @@ func (t *Tx) Commit(index uint64) {
 
 // flush makes what was done so far visible without raising the store's index.
 func (t *Tx) flush() {
-	t.commitTables()
-	t.s.publish(t.s.Index())
+	t.complete()
+	t.s.commit(t.txn, t.s.Index())
 	t.reset()
 }
 
@@ -100,7 +100,8 @@ func (t *Tx) discard() {
 	t.reset()
 }
 
-func (t *Tx) commitTables() {
+// complete writes the rows that follow from those written, and works out what changed.
+func (t *Tx) complete() {
 	for node, idx := range t.nodeTouched {
 		for s := range each[berth.ServiceInstance](t.txn, nil, tableServices, byID, nodeKey(node)) {
 			t.touchService(idx, s.Name, 0).dirty.addNode(node)
@@ -133,7 +134,6 @@ func (t *Tx) commitTables() {
 		}
 	}
 	t.flushed = len(t.pending.Deltas)
-	t.txn.Commit()
 }
 
 func (t *Tx) change(c berth.Change) {
