@@ -76,6 +76,11 @@ func TestHTTP(t *testing.T) {
 		}
 	})
 	mux.HandleFunc("/hang", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "event: hello\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
 	for path, want := range map[string]string{
@@ -86,6 +91,7 @@ func TestHTTP(t *testing.T) {
 	}
 	expect(t, run(t, berth.CheckTarget{HTTP: srv.URL + "/redirect", DisableRedirects: true}), "critical", "302 Found")
 	expect(t, run(t, berth.CheckTarget{HTTP: srv.URL + "/hang", Timeout: short}), "critical", "exceeded")
+	expect(t, run(t, berth.CheckTarget{HTTP: srv.URL + "/stream", Timeout: short}), "passing", "200 OK (the body did not end) Output: event: hello")
 	expect(t, run(t, berth.CheckTarget{
 		HTTP: srv.URL + "/echo", Method: "POST", Body: "body", Header: map[string][]string{"X-A": {"1"}, "Host": {"h"}},
 	}), "passing", "POST h 1 Consul Health Check true body")
