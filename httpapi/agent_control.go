@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -24,10 +23,7 @@ func agentLeave(c *call) (any, error) {
 	if leave == nil {
 		leave = c.s.cfg.Store.Leave
 	}
-	// Leaving stops this server, too, which must not cut the leave off.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), writeBudget)
-	defer cancel()
-	return nil, leave(ctx)
+	return nil, leave(c.ctx) // leaving stops this server, too: a write's context does not end with it
 }
 
 // agentForceLeave answers PUT /v1/agent/force-leave/<node>.
