@@ -38,6 +38,9 @@ func (s *Store) Node(ctx context.Context, nameOrIDPrefix string, o berth.QueryOp
 func (s *Store) Services(ctx context.Context, o berth.QueryOptions) (out map[string][]string, m berth.QueryMeta, err error) {
 	m, err = s.read(ctx, o, func(ws memdb.WatchSet, r *state.Reader) (idx uint64) {
 		idx, out = r.Services(ws)
+		if o.Instances || len(o.NodeMeta) > 0 {
+			idx = max(idx, r.AnyInstance(ws))
+		}
 		if len(o.NodeMeta) > 0 {
 			out = servicesOn(r, out, o.NodeMeta)
 		}
@@ -102,6 +105,7 @@ func (s *Store) checks(ctx context.Context, o berth.QueryOptions, get func(memdb
 	m, err = s.read(ctx, o, func(ws memdb.WatchSet, r *state.Reader) (idx uint64) {
 		idx, out = get(ws, r)
 		if len(o.NodeMeta) > 0 {
+			idx = max(idx, r.AnyNode(ws))
 			out = keep(out, func(c *berth.Check) bool {
 				_, n := r.Node(nil, c.Node)
 				return n != nil && hasMeta(n.Meta, o.NodeMeta)
