@@ -74,7 +74,7 @@ func TestStore_BlockingRead_Selected(t *testing.T) {
 }
 
 func services(s *testcluster.Node, q berth.QueryOptions) (int, berth.QueryMeta, error) {
-	out, m, err := s.Services(context.Background(), q) //nolint:forbidigo // the wait has its own limit
+	out, m, err := s.Services(context.Background(), q)
 	return len(out), m, err
 }
 
