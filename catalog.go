@@ -229,6 +229,10 @@ type QueryOptions struct {
 	NodeMeta    map[string]string
 	Near        string // node name: order results by round-trip time from it
 	Token       string
+
+	// Instances is for lists of services that are selected by what their instances are: any change
+	// of an instance or a node counts, not only names and tags. NodeMeta implies it.
+	Instances bool
 }
 
 // QueryMeta goes with the result of a read.

@@ -45,8 +45,8 @@ func (a *Agent) compareServices(d *dirtySet, remote []*berth.ServiceInstance) (k
 			continue
 		}
 		r := have[id]
-		if r != nil && svc.row.EnableTagOverride && r.EnableTagOverride && !slices.Equal(svc.row.Tags, r.Tags) {
-			a.adoptTags(id, svc, r.Tags)
+		if r != nil && svc.row.EnableTagOverride {
+			a.heedTags(id, svc, r)
 		}
 		if r == nil || !sameService(svc.row, r) {
 			d.putService(id)
@@ -67,6 +67,15 @@ func (a *Agent) awaited(r *berth.ServiceInstance) bool {
 		}
 	}
 	return true
+}
+
+// heedTags adopts the catalog's tags, unless they are of a time when this host did not let others
+// change them. Who changes them need not repeat EnableTagOverride.
+func (a *Agent) heedTags(id string, svc *local, r *berth.ServiceInstance) {
+	svc.lent = svc.lent || r.EnableTagOverride
+	if svc.lent && !slices.Equal(svc.row.Tags, r.Tags) {
+		a.adoptTags(id, svc, r.Tags)
+	}
 }
 
 // adoptTags takes over tags that somebody set in the catalog, as EnableTagOverride allows.

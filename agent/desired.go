@@ -14,6 +14,7 @@ type local struct {
 	want   *wantedService
 	row    *berth.ServiceInstance // want.row, or a copy with the catalog's tags
 	hidden bool                   // taken out because critical for too long; its checks go on
+	lent   bool                   // the catalog has had it with EnableTagOverride: tags there are others' word
 }
 
 // winner is the definition that counts for a service ID; nil: none does. a.mu is held.
@@ -84,7 +85,7 @@ func (a *Agent) refreshService(id string) {
 func (a *Agent) putService(id string, old, svc *local) {
 	a.services[id] = svc
 	if old != nil && !old.hidden && sameService(old.row, svc.row) {
-		svc.row = old.row
+		svc.row, svc.lent = old.row, old.lent
 		return
 	}
 	if old != nil && old.hidden && old.src == svc.src && old.want.owner() == svc.want.owner() {

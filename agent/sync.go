@@ -149,6 +149,7 @@ func (a *Agent) syncOnce(ctx context.Context) (refused bool, err error) {
 		return false, err
 	}
 	a.crowd = r.waiters + a.next.waiters
+	a.noteLent(ops)
 	r.finish()
 	return a.noteRefusals(ops), nil
 }
@@ -191,6 +192,17 @@ func (a *Agent) fullCompare(ctx context.Context) error {
 	a.compare(remote)
 	a.settle(time.Now())
 	return nil
+}
+
+// noteLent notes which services the catalog has now with EnableTagOverride. a.mu is held.
+func (a *Agent) noteLent(ops []plannedOp) {
+	for _, op := range ops {
+		if reg := op.op.Register; op.text == "" && reg != nil && reg.Service != nil && reg.Service.EnableTagOverride {
+			if svc := a.services[reg.Service.ID]; svc != nil && svc.row == reg.Service {
+				svc.lent = true
+			}
+		}
+	}
 }
 
 // noteRefusals logs each refusal once. What was refused is left until the next full compare

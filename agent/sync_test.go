@@ -199,6 +199,44 @@ func TestAgent_Compare_TakesTagsOfTheCatalogWhenOverridden(t *testing.T) {
 	})
 }
 
+// Who changes tags in the catalog often sends no more than name and tags.
+func TestAgent_Compare_TakesTagsThoughTheRestIsPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		a := newAgent(t, testConfig(f))
+		defer start(t, a)()
+		def := berth.ServiceDefinition{Name: "s", Tags: []string{"mine"}, EnableTagOverride: true, Meta: map[string]string{"k": "v"}}
+		testutil.NoError(t, a.RegisterService(t.Context(), &def, false))
+		for _, tags := range [][]string{{"theirs"}, {"again"}, {}} {
+			f.set(func() {
+				f.services["s"] = &berth.ServiceInstance{ID: "s", Name: "s", Tags: tags, Weights: &berth.Weights{Passing: 9, Warning: 9}}
+			})
+			a.Sync(true)
+			synctest.Wait()
+			got := f.services["s"]
+			testutil.Equal(t, got.Tags, tags)
+			testutil.Equal(t, a.Services()[0].Tags, tags)
+			testutil.Equal(t, got.Meta, def.Meta)
+			testutil.Equal(t, got.EnableTagOverride, true)
+			testutil.Equal(t, got.Weights.Passing, 1)
+		}
+	})
+}
+
+// Tags that this host once wrote itself are not those of others, when it lets them be changed later.
+func TestAgent_Compare_OldTagsOfItsOwnAreNotAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.services["s"] = &berth.ServiceInstance{ID: "s", Name: "s", Tags: []string{"old"}, Weights: &berth.Weights{Passing: 1, Warning: 1}}
+		a := newAgent(t, testConfig(f))
+		def := berth.ServiceDefinition{Name: "s", Tags: []string{"new"}, EnableTagOverride: true}
+		testutil.NoError(t, a.Replace("config", []berth.ServiceDefinition{def}))
+		defer start(t, a)()
+		synctest.Wait()
+		testutil.Equal(t, f.services["s"].Tags, []string{"new"})
+	})
+}
+
 func TestAgent_Compare_NodeKeepsWhatTheLeaderAdded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()

@@ -200,7 +200,10 @@ func catalogServices(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	services, err := read(c, c.s.cfg.Store.Services)
+	services, err := read(c, func(ctx context.Context, q berth.QueryOptions) (map[string][]string, berth.QueryMeta, error) {
+		q.Instances = filter != nil
+		return c.s.cfg.Store.Services(ctx, q)
+	})
 	if err != nil {
 		return nil, err
 	}

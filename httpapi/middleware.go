@@ -140,22 +140,25 @@ func (c *call) forwarded(route berth.Route) bool {
 	if c.opts.Token != "" && c.r.Header.Get("X-Consul-Token") == "" {
 		c.r.Header.Set("X-Consul-Token", c.opts.Token)
 	}
-	c.forward.ResponseWriter = c.w
+	c.forward.ResponseWriter, c.forward.c = c.w, c
 	if c.r.Body != nil && c.r.Body != http.NoBody {
 		c.r.Body = toldBody{c.r.Body, c}
 	}
 	if !c.s.cfg.Store.Forward(&c.forward, c.r, route) {
 		return false
 	}
+	c.writeDeadline(writeTimeout) // for what net/http still holds
 	if !c.forward.written {
 		c.fail(berth.ErrClosed) // given up half-way: the server stops, or the client has gone
 	}
 	return true
 }
 
-// forwardWriter notices whether an answer was written.
+// forwardWriter notices whether an answer was written, and gives the client a while to take each
+// piece of it, as for answers that are made here. In between the other agent may take its time.
 type forwardWriter struct {
 	http.ResponseWriter
+	c       *call
 	written bool
 }
 
@@ -168,7 +171,16 @@ func (w *forwardWriter) WriteHeader(status int) {
 // Write passes a piece of the body on.
 func (w *forwardWriter) Write(p []byte) (int, error) {
 	w.written = true
+	w.c.writeDeadline(writeTimeout)
+	defer w.c.writeDeadline(0)
 	return w.ResponseWriter.Write(p)
+}
+
+// FlushError sends what is buffered.
+func (w *forwardWriter) FlushError() error {
+	w.c.writeDeadline(writeTimeout)
+	defer w.c.writeDeadline(0)
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // Unwrap lets a ResponseController reach the connection.

@@ -93,6 +93,7 @@ func (c *call) respond(v any, err error) {
 		c.write(http.StatusOK, contentType, nil)
 	case *reply:
 		if v == answered {
+			c.writeDeadline(writeTimeout) // for what net/http still holds
 			return
 		}
 		if v.value != nil {
@@ -123,6 +124,8 @@ func (c *call) fail(err error) {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
+func getBuffer() *bytes.Buffer { return buffers.Get().(*bytes.Buffer) }
+
 func putBuffer(b *bytes.Buffer) {
 	if b.Cap() <= maxPooledByte {
 		b.Reset()
@@ -138,7 +141,11 @@ func (c *call) writeJSON(status int, v any) {
 		c.write(status, typeJSON, jsonBool[done])
 		return
 	}
-	buf := buffers.Get().(*bytes.Buffer)
+	if list, ok := listOf(v); ok && !pretty && status <= http.StatusOK && c.r.Method != http.MethodHead { // HEAD tells the length
+		c.writeList(list)
+		return
+	}
+	buf := getBuffer()
 	defer putBuffer(buf)
 	if a, ok := v.(appender); ok && !pretty {
 		body := a.appendJSON(buf.AvailableBuffer())
@@ -151,8 +158,7 @@ func (c *call) writeJSON(status int, v any) {
 		enc.SetIndent("", "    ")
 	}
 	if err := enc.Encode(v); err != nil {
-		c.s.log.Error("cannot encode response", "path", c.r.URL.Path, "err", err)
-		c.fail(err)
+		c.cannotEncode(err, false)
 		return
 	}
 	body := buf.Bytes()
@@ -171,7 +177,7 @@ func (c *call) write(status int, contentType string, body []byte) {
 		c.send(status, contentType, body, false)
 		return
 	}
-	buf := buffers.Get().(*bytes.Buffer)
+	buf := getBuffer()
 	defer putBuffer(buf)
 	compress(buf, body)
 	c.send(status, contentType, buf.Bytes(), true)
@@ -195,8 +201,8 @@ func (c *call) send(status int, contentType string, body []byte, gzipped bool) {
 		h["Content-Length"] = numberValue(uint64(len(body)))
 	}
 	c.w.WriteHeader(status)
-	if len(body) > 0 && c.r.Method != http.MethodHead {
-		_, _ = c.w.Write(body) // a client that has gone needs no answer
+	if c.r.Method != http.MethodHead {
+		c.writePieces(body)
 	}
 }
 

@@ -24,6 +24,9 @@ type lockDelay time.Duration
 
 // UnmarshalJSON reads the three forms.
 func (d *lockDelay) UnmarshalJSON(b []byte) error {
+	if string(b) == `""` { // would be no delay at all
+		return errors.New("LockDelay is empty")
+	}
 	var v berth.Duration
 	if err := json.Unmarshal(b, &v); err != nil {
 		return err

@@ -43,35 +43,3 @@ func snapshotRestore(c *call) (any, error) {
 	defer cancel()
 	return nil, c.s.cfg.Store.SnapshotRestore(ctx, c.r.Body)
 }
-
-// streamWriter writes a body of unknown length. Its header goes out with the first byte, and
-// every write has its own deadline, so that a client may read for as long as it does read.
-type streamWriter struct {
-	c           *call
-	contentType string
-	started     bool
-}
-
-func (w *streamWriter) start() {
-	if w.started {
-		return
-	}
-	w.started = true
-	w.c.writeDeadline(writeTimeout)
-	w.c.w.Header().Set("Content-Type", w.contentType)
-	w.c.w.WriteHeader(http.StatusOK)
-}
-
-// Write sends p.
-func (w *streamWriter) Write(p []byte) (int, error) {
-	w.start()
-	w.c.writeDeadline(writeTimeout)
-	return w.c.w.Write(p)
-}
-
-// Flush sends what is buffered.
-func (w *streamWriter) Flush() error {
-	w.start()
-	w.c.writeDeadline(writeTimeout)
-	return http.NewResponseController(w.c.w).Flush()
-}

@@ -94,7 +94,7 @@ func TestSession_Create(t *testing.T) {
 	}{
 		{``, 200, "ID"},
 		{`{"LockDelay":"5s"}`, 200, "ID"}, {`{"LockDelay":20}`, 200, "ID"}, {`{"LockDelay":20000000000}`, 200, "ID"}, {`{"Unknown":1}`, 200, "ID"},
-		{`{"LockDelay":"61s"}`, 500, "Invalid lock delay 1m1s"}, {`{"LockDelay":"x"}`, 400, "Request decode failed"},
+		{`{"LockDelay":"61s"}`, 500, "Invalid lock delay 1m1s"}, {`{"LockDelay":"x"}`, 400, "Request decode failed"}, {`{"LockDelay":""}`, 400, "LockDelay is empty"},
 		{`{"TTL":"1s"}`, 500, "Invalid Session TTL '1000000000', must be between [10s=24h0m0s]"}, {`{"TTL":"25h"}`, 500, "Invalid Session TTL"},
 		{`{"TTL":"x"}`, 500, "Session TTL 'x' invalid"}, {`{"Behavior":"x"}`, 500, "Invalid Behavior setting 'x'"},
 		{`{"NodeChecks":["none"]}`, 500, "Missing check 'none' registration"}, {`{"Checks":["none"]}`, 500, "Missing check 'none'"},

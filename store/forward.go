@@ -179,29 +179,35 @@ func (e *rpcError) Error() string {
 // Unwrap is the cause.
 func (e *rpcError) Unwrap() error { return e.err }
 
-// copyAnswer copies a response, passing each piece on at once when its length is unknown.
+// copyAnswer copies a response, passing each piece on at once when its length is unknown. One
+// that breaks off is cut off here as well, since its end would make it look whole.
 func copyAnswer(w http.ResponseWriter, resp *http.Response) {
 	h := w.Header()
 	for k, v := range resp.Header {
 		h[k] = v
 	}
 	w.WriteHeader(resp.StatusCode)
-	if resp.ContentLength >= 0 {
-		_, _ = io.Copy(w, resp.Body) // the status is out; a broken copy shows as a short body
-		return
-	}
 	rc := http.NewResponseController(w)
-	buf := make([]byte, 32*1024)
+	size := int64(32 << 10)
+	if resp.ContentLength >= 0 {
+		size = min(size, resp.ContentLength+1)
+	}
+	buf := make([]byte, size)
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
 			if _, werr := w.Write(buf[:n]); werr != nil {
-				return
+				return // the client has gone
 			}
-			_ = rc.Flush() // not every writer can
+			if resp.ContentLength < 0 {
+				_ = rc.Flush() // not every writer can
+			}
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
 			return
+		case err != nil:
+			panic(http.ErrAbortHandler)
 		}
 	}
 }

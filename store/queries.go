@@ -182,12 +182,7 @@ func fits(q *berth.ServiceQuery, e *berth.HealthEntry) bool {
 			return false
 		}
 	}
-	for k, v := range q.ServiceMeta {
-		if e.Service.Meta[k] != v {
-			return false
-		}
-	}
-	return hasMeta(e.Node, q.NodeMeta)
+	return hasMeta(e.Service.Meta, q.ServiceMeta) && hasMeta(e.Node.Meta, q.NodeMeta)
 }
 
 // failOver asks the nearest datacenters and then the named ones, until one has instances.

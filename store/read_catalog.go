@@ -17,7 +17,7 @@ func (s *Store) Nodes(ctx context.Context, o berth.QueryOptions) (out []*berth.N
 	m, err = s.read(ctx, o, func(ws memdb.WatchSet, r *state.Reader) (idx uint64) {
 		idx, out = r.Nodes(ws)
 		if len(o.NodeMeta) > 0 {
-			out = keep(out, func(n *berth.Node) bool { return hasMeta(n, o.NodeMeta) })
+			out = keep(out, func(n *berth.Node) bool { return hasMeta(n.Meta, o.NodeMeta) })
 		}
 		out = sortNear(r, o.Near, out, func(n *berth.Node) string { return n.Name })
 		return idx
@@ -38,6 +38,9 @@ func (s *Store) Node(ctx context.Context, nameOrIDPrefix string, o berth.QueryOp
 func (s *Store) Services(ctx context.Context, o berth.QueryOptions) (out map[string][]string, m berth.QueryMeta, err error) {
 	m, err = s.read(ctx, o, func(ws memdb.WatchSet, r *state.Reader) (idx uint64) {
 		idx, out = r.Services(ws)
+		if o.Instances || len(o.NodeMeta) > 0 {
+			idx = max(idx, r.AnyInstance(ws))
+		}
 		if len(o.NodeMeta) > 0 {
 			out = servicesOn(r, out, o.NodeMeta)
 		}
@@ -52,7 +55,7 @@ func servicesOn(r *state.Reader, all map[string][]string, meta map[string]string
 	for name := range all {
 		_, entries := r.Service(nil, name)
 		for _, e := range entries {
-			if e.Service.Name != name || !hasMeta(e.Node, meta) {
+			if e.Service.Name != name || !hasMeta(e.Node.Meta, meta) {
 				continue
 			}
 			tags := out[name]
@@ -75,7 +78,7 @@ func (s *Store) Service(ctx context.Context, name string, o berth.QueryOptions) 
 	m, err = s.read(ctx, o, func(ws memdb.WatchSet, r *state.Reader) (idx uint64) {
 		idx, out = r.Service(ws, name)
 		if len(o.NodeMeta) > 0 {
-			out = keep(out, func(e *berth.HealthEntry) bool { return hasMeta(e.Node, o.NodeMeta) })
+			out = keep(out, func(e *berth.HealthEntry) bool { return hasMeta(e.Node.Meta, o.NodeMeta) })
 		}
 		out = sortNear(r, o.Near, out, func(e *berth.HealthEntry) string { return e.Node.Name })
 		return idx
@@ -102,9 +105,10 @@ func (s *Store) checks(ctx context.Context, o berth.QueryOptions, get func(memdb
 	m, err = s.read(ctx, o, func(ws memdb.WatchSet, r *state.Reader) (idx uint64) {
 		idx, out = get(ws, r)
 		if len(o.NodeMeta) > 0 {
+			idx = max(idx, r.AnyNode(ws))
 			out = keep(out, func(c *berth.Check) bool {
 				_, n := r.Node(nil, c.Node)
-				return n != nil && hasMeta(n, o.NodeMeta)
+				return n != nil && hasMeta(n.Meta, o.NodeMeta)
 			})
 		}
 		out = sortNear(r, o.Near, out, func(c *berth.Check) string { return c.Node })
@@ -133,9 +137,10 @@ func keep[T any](all []T, ok func(T) bool) []T {
 	return out
 }
 
-func hasMeta(n *berth.Node, want map[string]string) bool {
+// hasMeta tells whether all of want is there. A key that is missing is not one with an empty value.
+func hasMeta(meta, want map[string]string) bool {
 	for k, v := range want {
-		if n.Meta[k] != v {
+		if have, ok := meta[k]; !ok || have != v {
 			return false
 		}
 	}

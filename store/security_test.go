@@ -141,6 +141,33 @@ func answer(n *testcluster.Node, route berth.Route) http.Handler {
 	})
 }
 
+// An answer that breaks off where it is made does not look whole to the client.
+func TestStore_ForwardBrokenAnswer(t *testing.T) {
+	for name, length := range map[string]string{"unknown length": "", "known length": "100000"} {
+		t.Run(name, func(t *testing.T) {
+			broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if length != "" {
+					w.Header().Set("Content-Length", length)
+				}
+				_, _ = io.WriteString(w, strings.Repeat("x", 50_000))
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			})
+			c := testcluster.New(t, testcluster.Options{Servers: 1, Clients: 1, Handler: func(*testcluster.Node) http.Handler { return broken }})
+			c.WaitLeader(10 * time.Second)
+			agent := httptest.NewServer(answer(c.Nodes[1], berth.Route{Leader: true}))
+			defer agent.Close()
+			resp, err := http.Get(agent.URL + "/v1/x")
+			testutil.NoError(t, err)
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err == nil {
+				t.Errorf("status %d and %d bytes, as if they were all", resp.StatusCode, len(body))
+			}
+		})
+	}
+}
+
 func TestStore_Forward(t *testing.T) {
 	var c *testcluster.Cluster
 	leader := berth.Route{Leader: true}

@@ -67,11 +67,11 @@ func (e *env) client(f *clientFlags) (*client, error) {
 		}
 		return e.get(both(name)...)
 	}
-	addr := pick(f.addr, "HTTP_ADDR")
+	addr := strings.TrimSpace(pick(f.addr, "HTTP_ADDR"))
 	if addr == "" {
 		addr = defaultHTTPAddr
 	}
-	c := &client{address: addr, auth: e.get(both("HTTP_AUTH")...), query: url.Values{}}
+	c := &client{address: shown(addr), auth: e.get(both("HTTP_AUTH")...), query: url.Values{}}
 	if f.datacenter != "" {
 		c.query.Set("dc", f.datacenter)
 	}
@@ -87,11 +87,11 @@ func (e *env) client(f *clientFlags) (*client, error) {
 		return nil, err
 	}
 	scheme, host := "http", addr
-	if secure {
-		scheme = "https"
-	}
 	if s, rest, ok := strings.Cut(addr, "://"); ok {
-		scheme, host = s, rest
+		scheme, host = strings.ToLower(s), rest
+	}
+	if secure && scheme == "http" { // who asks for TLS shall not have a token go out in the clear
+		scheme = "https"
 	}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second,
@@ -120,11 +120,25 @@ func (e *env) client(f *clientFlags) (*client, error) {
 		}
 		scheme, host = "http", "localhost"
 	default:
-		return nil, fmt.Errorf("http-addr %q: use host:port, http://, https:// or unix://", addr)
+		return nil, fmt.Errorf("http-addr %q: use host:port, http://, https:// or unix://", c.address)
 	}
 	c.base = scheme + "://" + strings.TrimRight(host, "/")
 	c.http = &http.Client{Transport: transport}
 	return c, nil
+}
+
+// shown is an address as messages have it: without the password that it may hold.
+func shown(addr string) string {
+	at := strings.LastIndex(addr, "@")
+	if at < 0 {
+		return addr
+	}
+	start := 0
+	if i := strings.Index(addr, "://"); i >= 0 && i < at {
+		start = i + len("://")
+	}
+	user, _, _ := strings.Cut(addr[start:at], ":")
+	return addr[:start] + user + addr[at:]
 }
 
 func readToken(token, file string) (string, error) {
@@ -145,7 +159,7 @@ func boolVar(e *env, name string, def bool) (bool, error) {
 	}
 	b, err := strconv.ParseBool(s)
 	if err != nil {
-		return false, fmt.Errorf("environment variable %s: %q is not true or false", name, s)
+		return false, fmt.Errorf("environment variable BERTH_%s or CONSUL_%s: %q is not true or false", name, name, s)
 	}
 	return b, nil
 }
@@ -187,20 +201,18 @@ func (c *client) open(ctx context.Context, method, path string, q url.Values, bo
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("http-addr %q: %w", c.address, inner(err))
 	}
 	if c.token != "" {
 		req.Header.Set("X-Consul-Token", c.token)
 	}
-	if user, password, ok := strings.Cut(c.auth, ":"); ok {
+	if c.auth != "" {
+		user, password, _ := strings.Cut(c.auth, ":")
 		req.SetBasicAuth(user, password)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
+		err = inner(err)
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("no agent answers at %s: %w; start one with `berth agent`, or name another by -http-addr or BERTH_HTTP_ADDR", c.address, err)
 		}
@@ -212,6 +224,15 @@ func (c *client) open(ctx context.Context, method, path string, q url.Values, bo
 		return resp, &statusError{resp.StatusCode, strings.TrimSpace(string(text))}
 	}
 	return resp, nil
+}
+
+// inner is err without the URL that it is about, which may hold a password.
+func inner(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return err
 }
 
 // call sends body (JSON unless it is []byte, nil for none) and reads JSON into out, which may

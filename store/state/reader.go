@@ -107,6 +107,18 @@ func (r *Reader) Services(ws memdb.WatchSet) (uint64, map[string][]string) {
 	return g.ServiceNames, names
 }
 
+// AnyNode is the index of what nodes are, but not what is on them, for results that are selected by it.
+func (r *Reader) AnyNode(ws memdb.WatchSet) uint64 {
+	each[berth.Node](r.txn, ws, tableNodes, byID, nil)
+	return r.globals(nil).Nodes
+}
+
+// AnyInstance is the index of what instances and their nodes are, for results that are selected by it.
+func (r *Reader) AnyInstance(ws memdb.WatchSet) uint64 {
+	each[berth.ServiceInstance](r.txn, ws, tableServices, byID, nil)
+	return max(r.globals(nil).Services, r.AnyNode(ws))
+}
+
 func (r *Reader) tagsOf(row *serviceRow) []nameTags {
 	if memo := row.tags.Load(); memo != nil {
 		return *memo
