@@ -64,7 +64,7 @@ func TestPromise_DockerRestarts_RepairedWithin35s(t *testing.T) {
 		}
 	}})
 	server := c.servers[0]
-	port := 20_000 + os.Getpid()%10_000 // below those that are given out: it must be free after the restart, too
+	port := testutil.FreePort(t) // it must be free after the restart, too
 	engine.Docker("run", "-d", "--restart", "always", "-l", "SERVICE_NAME=stays", "-p", fmt.Sprintf("%d:8080", port), dockertest.Image)
 	engine.Docker("run", "-d", "-l", "SERVICE_NAME=dies", "-p", "8080", dockertest.Image)
 	for _, name := range []string{"stays", "dies"} {
