@@ -222,8 +222,11 @@ func (w *writers) stop() map[string]int {
 func (w *writers) present(t testing.TB, h *host, prefix string) {
 	t.Helper()
 	acked := w.stop()
-	got, err := h.kvTree(prefix)
-	testutil.NoError(t, err)
+	var got map[string]string
+	testutil.Eventually(t, patience(5*time.Second), 20*time.Millisecond, func() (err error) { // as for write
+		got, err = h.kvTree(prefix)
+		return err
+	})
 	lost := 0
 	for k, v := range acked {
 		if have, err := strconv.Atoi(got[k]); err != nil || have < v { // more: a later one was taken, its answer lost
