@@ -190,7 +190,7 @@ func TestNew_Errors(t *testing.T) {
 }
 
 func TestServer_OptionalAddress(t *testing.T) {
-	busy := fmt.Sprintf("127.9.8.7:%d", testutil.FreePort(t)) // not 127.0.0.1: another test would take the port meanwhile
+	busy := fmt.Sprintf("127.9.8.7:%d", testutil.FreePort(t))
 	l, err := net.ListenPacket("udp", busy)
 	testutil.NoError(t, err)
 	defer l.Close()

@@ -240,7 +240,7 @@ func TestRealLatency(t *testing.T) {
 		killed = append(killed, first.Sub(finishedAt(t, id)))
 		docker(t, "rm", "-f", id)
 
-		id = runContainer(t, name, "-p", "80", "--", "-after", "300ms", "-exit", "1")
+		id = runContainer(t, name, "-p", "80", "--", "-after", "1s", "-exit", "1")
 		rec.await(t, realLimit, "registered", is(sid(name), ""))
 		first = rec.await(t, realLimit, "out", out)
 		at = rec.await(t, realLimit, "gone", gone(sid(name)))

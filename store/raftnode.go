@@ -95,7 +95,7 @@ func (n *raftNode) start(c RaftConfig, fsm raft.FSM, newFSM func() raft.FSM, t *
 		n.trans.Close()
 		return err
 	}
-	r, err := raft.NewRaft(rc, fsm, n.logs, n.stable, n.snaps, n.trans)
+	r, err := raft.NewRaft(rc, fsm, n.logs, n.stable, n.snaps, raftTransport{n.trans})
 	if err != nil {
 		n.trans.Close()
 		return fmt.Errorf("start raft: %w", err)

@@ -30,7 +30,7 @@ func (s *Store) expireSessions(ctx context.Context) {
 	for ctx.Err() == nil {
 		ws := memdb.NewWatchSet()
 		next := timers.follow(s.sessionsHere(ws), time.Now())
-		s.destroyOverdue(ctx, timers)
+		timers.destroyOverdue(ctx, s, s.SessionDestroy)
 		wctx, cancel := context.WithDeadline(ctx, next)
 		select {
 		case <-wctx.Done():
@@ -38,9 +38,7 @@ func (s *Store) expireSessions(ctx context.Context) {
 		case <-ws.WatchCh(wctx):
 		}
 		cancel()
-		for _, r := range s.renewals.drain() {
-			timers.renew(r.id, r.end)
-		}
+		timers.renew(s.renewals.drain())
 	}
 }
 
@@ -71,9 +69,11 @@ func (t *sessionTimers) follow(all []*berth.Session, now time.Time) time.Time {
 	return next
 }
 
-func (t *sessionTimers) renew(id string, end time.Time) {
-	if _, ok := t.ends[id]; ok {
-		t.ends[id] = end
+func (t *sessionTimers) renew(all []renewal) {
+	for _, r := range all {
+		if _, ok := t.ends[r.id]; ok {
+			t.ends[r.id] = r.end
+		}
 	}
 }
 
@@ -82,13 +82,17 @@ func sessionTTL(x *berth.Session) (time.Duration, bool) {
 	return ttl, err == nil && ttl > 0
 }
 
-func (s *Store) destroyOverdue(ctx context.Context, t sessionTimers) {
+// destroyOverdue ends sessions that are over their time. Each takes a write, so renewals that come in
+// meanwhile are heard before the next one.
+func (t *sessionTimers) destroyOverdue(ctx context.Context, s *Store, destroy func(ctx context.Context, id string) error) {
 	pause := backoff.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
-	for id, end := range t.ends {
-		if time.Now().Before(end) {
+	for id := range t.ends {
+		now := time.Now()
+		t.renew(s.renewals.drain())
+		if now.Before(t.ends[id]) {
 			continue
 		}
-		if err := s.SessionDestroy(ctx, id); err != nil {
+		if err := destroy(ctx, id); err != nil {
 			if ctx.Err() != nil {
 				return
 			}

@@ -159,9 +159,9 @@ func TestScript(t *testing.T) {
 func TestScript_Timeout_KillsItsWholeGroup(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	r := run(t, berth.CheckTarget{
-		ScriptArgs: []string{"/bin/sh", "-c", "sleep 1000 & echo $! >" + pidFile + "; echo begun; wait"}, Timeout: short,
+		ScriptArgs: []string{"/bin/sh", "-c", "sleep 1000 & echo $! >" + pidFile + "; echo begun; wait"}, Timeout: berth.Duration(time.Second),
 	})
-	expect(t, r, "critical", "Timed out (200ms) running check: begun")
+	expect(t, r, "critical", "Timed out (1s) running check: begun") // so a shell has the time to begin
 	testutil.Equal(t, r.Final, true)
 	b, err := os.ReadFile(pidFile)
 	testutil.NoError(t, err)
@@ -178,9 +178,9 @@ func TestScript_Timeout_KillsItsWholeGroup(t *testing.T) {
 
 func TestScript_ChildThatKeepsTheOutputOpen(t *testing.T) {
 	begin := time.Now()
-	r := run(t, berth.CheckTarget{ScriptArgs: []string{"/bin/sh", "-c", "sleep 3 & echo started"}, Timeout: berth.Duration(time.Minute)})
+	r := run(t, berth.CheckTarget{ScriptArgs: []string{"/bin/sh", "-c", "sleep 15 & echo started"}, Timeout: berth.Duration(time.Minute)})
 	expect(t, r, "passing", "started")
-	if d := time.Since(begin); d > 2500*time.Millisecond {
+	if d := time.Since(begin); d > 10*time.Second {
 		t.Errorf("waited %v for the daemon that the script left behind", d)
 	}
 }

@@ -5,7 +5,6 @@ package dockertest
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -245,15 +244,4 @@ func (e *Engine) unmount() {
 			_ = syscall.Unmount(f[1], syscall.MNT_DETACH)
 		}
 	}
-}
-
-// FreePort is a TCP port that is free on all addresses now.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -46,22 +48,45 @@ func Eventually(t testing.TB, limit, every time.Duration, f func() error) {
 	}
 }
 
-// FreePort returns a port of 127.0.0.1 that is free for TCP and UDP now.
+// Ports of FreePort are below those that the kernel gives to outgoing connections and to listeners
+// that ask for any: one of these would be taken again before the test comes to use it.
+const (
+	firstPort = 20_000
+	lastPort  = 32_000
+)
+
+// portsTried counts them; where it begins differs from process to process.
+var portsTried atomic.Uint32
+
+func init() { portsTried.Store(rand.Uint32N(lastPort - firstPort)) }
+
+// FreePort returns a port that is free on all addresses for TCP and UDP now, and that no other call in
+// this process has got.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		NoError(t, err)
-		port := l.Addr().(*net.TCPAddr).Port
-		p, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
-		l.Close()
-		if err == nil {
-			p.Close()
+	for range lastPort - firstPort {
+		port := firstPort + int(portsTried.Add(1)%(lastPort-firstPort))
+		if free(port) {
 			return port
 		}
 	}
 	t.Fatal("no port is free for both TCP and UDP")
 	return 0
+}
+
+func free(port int) bool {
+	addr := fmt.Sprintf(":%d", port)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	p, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return false
+	}
+	p.Close()
+	return true
 }
 
 // Logger writes to the test's log; lines that come after the test's end are dropped.

@@ -22,7 +22,7 @@ import (
 func TestContainer_LabelsBecomeNames(t *testing.T) {
 	e := dockertest.Shared(t)
 	a := startAgent(t, e.Host(), "-dev")
-	port := dockertest.FreePort(t)
+	port := testutil.FreePort(t)
 	id := e.Docker("run", "-d", "-l", "SERVICE_8080_NAME=cadivisor", "-l", "SERVICE_8080_ID=cadivisor",
 		"-l", "SERVICE_TAGS=blue", "-p", fmt.Sprintf("%d:8080", port), dockertest.Image)
 

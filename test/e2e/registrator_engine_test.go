@@ -147,7 +147,7 @@ func TestEngine_IPv6(t *testing.T) {
 func TestEngine_HostMode(t *testing.T) {
 	e := dockertest.Shared(t)
 	a := startAgent(t, e.Host(), "-dev")
-	port := fmt.Sprint(dockertest.FreePort(t))
+	port := fmt.Sprint(testutil.FreePort(t))
 	e.Docker("run", "-d", "--network", "host", "-l", "SERVICE_"+port+"_NAME=hosted", "-l", "SERVICE_CHECK_HTTP=/health",
 		"-l", "SERVICE_CHECK_INTERVAL=1", dockertest.Image, port)
 	testutil.Eventually(t, soon, 10*time.Millisecond, a.named("hosted"))
@@ -211,7 +211,7 @@ func TestEngine_Healthcheck(t *testing.T) {
 func TestEngine_DrainOnStop(t *testing.T) {
 	e := dockertest.Shared(t)
 	a := startAgent(t, e.Host(), "-dev")
-	port := dockertest.FreePort(t)
+	port := testutil.FreePort(t)
 	id := e.Docker("run", "-d", "-l", "SERVICE_NAME=drained", "-p", fmt.Sprintf("%d:8080", port), dockertest.Image, "-drain", "8s", "8080")
 	testutil.Eventually(t, soon, 10*time.Millisecond, a.named("drained"))
 	client := http.Client{Timeout: 3 * time.Second}

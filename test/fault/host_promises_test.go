@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,7 +65,7 @@ func TestPromise_DockerRestarts_RepairedWithin35s(t *testing.T) {
 		}
 	}})
 	server := c.servers[0]
-	port := 20_000 + os.Getpid()%10_000 // below those that are given out: it must be free after the restart, too
+	port := testutil.FreePort(t) // it must be free after the restart, too
 	engine.Docker("run", "-d", "--restart", "always", "-l", "SERVICE_NAME=stays", "-p", fmt.Sprintf("%d:8080", port), dockertest.Image)
 	engine.Docker("run", "-d", "-l", "SERVICE_NAME=dies", "-p", "8080", dockertest.Image)
 	for _, name := range []string{"stays", "dies"} {
@@ -124,6 +125,51 @@ func TestPromise_FullDisk_StepsDown(t *testing.T) {
 	free()
 	c.waitVoters(3, patience(60*time.Second))
 	c.write(lead, "again")
+	acks.present(t, client, "acked")
+	c.agree(patience(20 * time.Second))
+}
+
+// A follower that cannot write misses entries; the leader sends them as soon as it can.
+func TestPromise_FullDiskOfAFollower_CatchesUp(t *testing.T) {
+	beside(t)
+	c := newCluster(t, options{servers: 3, clients: 1, stopped: true, configure: func(h *host) {
+		h.set(map[string]any{"raft_logstore": map[string]any{"wal": map[string]any{"segment_size_mb": 1}}, "raft_snapshot_threshold": 500})
+	}})
+	client := c.clients[0]
+	for _, h := range c.servers {
+		c.SmallDisk(h, 32)
+	}
+	for _, h := range c.hosts {
+		h.Start()
+	}
+	c.waitVoters(3, patience(30*time.Second))
+	acks := startWriters(t, "acked", slices.Repeat([]*host{client}, 24)...)
+	large := strings.Repeat("x", 100<<10)
+	for round := range 4 {
+		h := c.follower()
+		said := len(h.linesWith("no space left on device"))
+		free := c.FillDisk(h)
+		c.eventually(patience(20*time.Second), func() error {
+			if err := client.putWithin(2*time.Second, "/v1/kv/large", large); err != nil {
+				return err
+			}
+			if len(h.linesWith("no space left on device")) == said {
+				return fmt.Errorf("%s can still write", h.name)
+			}
+			return nil
+		})
+		free()
+		began, value := time.Now(), fmt.Sprint("round ", round)
+		c.eventually(patience(5*time.Second), func() error { return client.put("/v1/kv/round", value) })
+		c.eventually(patience(10*time.Second), func() error {
+			b, err := h.get("/v1/kv/round?raw&stale")
+			if err == nil && string(b) != value {
+				err = fmt.Errorf("%s has %q", h.name, b)
+			}
+			return err
+		})
+		t.Logf("%s has all entries %v after its disk had room again", h.name, time.Since(began).Round(time.Millisecond))
+	}
 	acks.present(t, client, "acked")
 	c.agree(patience(20 * time.Second))
 }
