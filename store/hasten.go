@@ -14,7 +14,8 @@ const hasteFor = 3 * time.Second
 type haste struct {
 	normal, short time.Duration // heartbeat and election timeouts
 
-	mu    sync.Mutex  // guards calm
+	mu    sync.Mutex // guards what follows
+	until time.Time
 	calm  *time.Timer // restores the normal timeouts
 	ended bool
 }
@@ -34,10 +35,21 @@ func (n *raftNode) hasten() {
 		return
 	}
 	n.retime(r, h.short)
+	h.until = time.Now().Add(hasteFor)
 	if h.calm != nil {
 		h.calm.Stop()
 	}
-	h.calm = time.AfterFunc(hasteFor, func() { n.retime(r, h.normal) })
+	h.calm = time.AfterFunc(hasteFor, func() { n.calmDown(r) })
+}
+
+// calmDown restores the normal timeouts, unless they were shortened once more in the meantime.
+func (n *raftNode) calmDown(r *raft.Raft) {
+	h := &n.hurry
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ended && !time.Now().Before(h.until) {
+		n.retime(r, h.normal)
+	}
 }
 
 // retime sets the time after which a silent leader is given up, and an election without a winner.
