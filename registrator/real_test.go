@@ -161,6 +161,18 @@ func runContainer(t testing.TB, name string, args ...string) string {
 	return docker(t, full...)
 }
 
+// awaitReady waits until a container's process hears signals: one that is sent before ends it.
+func awaitReady(t testing.TB, id string) {
+	t.Helper()
+	testutil.Eventually(t, realLimit, 50*time.Millisecond, func() error {
+		out, err := dockerTry("logs", id)
+		if err == nil && !strings.Contains(out, "ready") {
+			err = fmt.Errorf("it has said %q", out)
+		}
+		return err
+	})
+}
+
 func startReal(t testing.TB, change func(*registrator.Config)) (*registrator.Registrator, *recorder) {
 	t.Helper()
 	needDocker(t)

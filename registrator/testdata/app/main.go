@@ -43,6 +43,7 @@ func main() {
 	if l, err := net.Listen("tcp", fmt.Sprintf(":%d", *port)); err == nil {
 		defer l.Close()
 	}
+	fmt.Println("ready") // signals are heard from here on
 	var timer <-chan time.Time
 	if *after > 0 {
 		timer = time.After(*after)
