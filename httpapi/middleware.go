@@ -177,11 +177,7 @@ func (w *forwardWriter) Write(p []byte) (int, error) {
 }
 
 // FlushError sends what is buffered.
-func (w *forwardWriter) FlushError() error {
-	w.c.writeDeadline(writeTimeout)
-	defer w.c.writeDeadline(0)
-	return http.NewResponseController(w.ResponseWriter).Flush()
-}
+func (w *forwardWriter) FlushError() error { return w.c.flush() }
 
 // Unwrap lets a ResponseController reach the connection.
 func (w *forwardWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -190,7 +190,6 @@ func (c *call) send(status int, contentType string, body []byte, gzipped bool) {
 	}
 	h := c.w.Header()
 	setContentType(h, contentType)
-	c.writeDeadline(writeTimeout)
 	if c.r.ContentLength != 0 {
 		c.readDeadline(drainTimeout) // net/http first reads what is left of the body; the next request has its own deadline
 	}
@@ -201,9 +200,10 @@ func (c *call) send(status int, contentType string, body []byte, gzipped bool) {
 		h["Content-Length"] = numberValue(uint64(len(body)))
 	}
 	c.w.WriteHeader(status)
-	if c.r.Method != http.MethodHead {
-		c.writePieces(body)
+	if c.r.Method == http.MethodHead {
+		body = nil
 	}
+	_, _ = c.writePieces(body) // a client that has gone needs no answer
 }
 
 var gzipWriters = sync.Pool{New: func() any {

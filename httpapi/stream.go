@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"reflect"
-	"slices"
 )
 
 // pieceBytes is how much of an answer a client has writeTimeout to take.
@@ -33,29 +32,33 @@ func (w *streamWriter) start() {
 // Write sends p.
 func (w *streamWriter) Write(p []byte) (int, error) {
 	w.start()
-	w.c.writeDeadline(writeTimeout)
-	return w.c.w.Write(p)
+	return w.c.writePieces(p)
 }
 
-// Flush sends what is buffered. Nothing may follow for a long time, and HTTP/2 ends a stream
-// whose deadline passes even though nobody writes: so there is none afterwards.
+// Flush sends what is buffered.
 func (w *streamWriter) Flush() error {
 	w.start()
-	w.c.writeDeadline(writeTimeout)
-	err := http.NewResponseController(w.c.w).Flush()
-	w.c.writeDeadline(0)
-	return err
+	return w.c.flush()
 }
 
-// writePieces sends a body that is all there, with a deadline for each piece, as a client on a
-// slow line takes a while for all of them.
-func (c *call) writePieces(body []byte) {
-	for piece := range slices.Chunk(body, pieceBytes) {
+// writePieces sends p with a deadline for each piece, as a client on a slow line takes a while for
+// all of them. With nothing in p the deadline is for what net/http still holds.
+func (c *call) writePieces(p []byte) (n int, err error) {
+	for {
 		c.writeDeadline(writeTimeout)
-		if _, err := c.w.Write(piece); err != nil {
-			return // a client that has gone needs no answer
+		m, err := c.w.Write(p[n:min(n+pieceBytes, len(p))])
+		if n += m; err != nil || n == len(p) {
+			return n, err
 		}
 	}
+}
+
+// flush sends what is buffered. Nothing may follow for a long time, and HTTP/2 ends a stream whose
+// deadline passes even though nobody writes: so there is none afterwards.
+func (c *call) flush() error {
+	c.writeDeadline(writeTimeout)
+	defer c.writeDeadline(0)
+	return http.NewResponseController(c.w).Flush()
 }
 
 // listOf is v as a slice whose elements can be encoded one by one.
@@ -122,7 +125,7 @@ type listStream struct {
 func (c *call) openList() *listStream {
 	w := &streamWriter{c: c, contentType: typeJSON}
 	if !acceptsGzip(c.r) {
-		return &listStream{Writer: pieces{w}}
+		return &listStream{Writer: w}
 	}
 	c.w.Header()["Content-Encoding"] = valueGzip
 	s := &listStream{z: gzipWriters.Get().(*gzip.Writer), buf: bufio.NewWriterSize(w, 16<<10)}
@@ -147,20 +150,4 @@ func (s *listStream) free() {
 		s.z.Reset(io.Discard)
 		gzipWriters.Put(s.z)
 	}
-}
-
-// pieces cuts writes, so that each has its own deadline.
-type pieces struct{ w io.Writer }
-
-// Write passes p on, piece by piece.
-func (p pieces) Write(b []byte) (int, error) {
-	n := 0
-	for piece := range slices.Chunk(b, pieceBytes) {
-		m, err := p.w.Write(piece)
-		n += m
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
 }
