@@ -80,12 +80,12 @@ func TestPromise_DockerRestarts_RepairedWithin35s(t *testing.T) {
 	t.Logf("repaired %v after dockerd was back", time.Since(began).Round(time.Millisecond))
 }
 
-func TestPromise_FullDisk_StepsDown(t *testing.T) {
-	beside(t)
+// newSmallDisks runs three servers, each on a disk that is soon filled, and a client.
+func newSmallDisks(t *testing.T) *Cluster {
+	t.Helper()
 	c := newCluster(t, options{servers: 3, clients: 1, stopped: true, configure: func(h *host) {
 		h.set(map[string]any{"raft_logstore": map[string]any{"wal": map[string]any{"segment_size_mb": 1}}, "raft_snapshot_threshold": 500})
 	}})
-	client := c.clients[0]
 	for _, h := range c.servers {
 		c.SmallDisk(h, 32)
 	}
@@ -93,6 +93,13 @@ func TestPromise_FullDisk_StepsDown(t *testing.T) {
 		h.Start()
 	}
 	c.waitVoters(3, patience(30*time.Second))
+	return c
+}
+
+func TestPromise_FullDisk_StepsDown(t *testing.T) {
+	beside(t)
+	c := newSmallDisks(t)
+	client := c.clients[0]
 	acks := startWriters(t, "acked", client, client)
 	lead := c.waitLeader("dc1", patience(5*time.Second))
 	free := c.FillDisk(lead)
@@ -132,17 +139,8 @@ func TestPromise_FullDisk_StepsDown(t *testing.T) {
 // A follower that cannot write misses entries; the leader sends them as soon as it can.
 func TestPromise_FullDiskOfAFollower_CatchesUp(t *testing.T) {
 	beside(t)
-	c := newCluster(t, options{servers: 3, clients: 1, stopped: true, configure: func(h *host) {
-		h.set(map[string]any{"raft_logstore": map[string]any{"wal": map[string]any{"segment_size_mb": 1}}, "raft_snapshot_threshold": 500})
-	}})
+	c := newSmallDisks(t)
 	client := c.clients[0]
-	for _, h := range c.servers {
-		c.SmallDisk(h, 32)
-	}
-	for _, h := range c.hosts {
-		h.Start()
-	}
-	c.waitVoters(3, patience(30*time.Second))
 	acks := startWriters(t, "acked", slices.Repeat([]*host{client}, 24)...)
 	large := strings.Repeat("x", 100<<10)
 	for round := range 4 {
